@@ -89,6 +89,8 @@ fn the_demo_never_uses_aws() {
         .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_USE_FIPS_ENDPOINT", "true")
+        .env("AWS_USE_DUALSTACK_ENDPOINT", "true")
         .assert()
         .success();
 }

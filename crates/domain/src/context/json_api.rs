@@ -3,6 +3,7 @@
 //! The clients of the AWS Price List, of Cost Explorer and of CloudTrail are large, and one operation of each is called; two or
 //! three are of KMS and the Resource Groups Tagging API. Those of Glue and Athena are large too, and a dozen operations are.
 
+use aws_config::SdkConfig;
 use serde_json::Value;
 
 use super::signed::{Call, Retries};
@@ -68,11 +69,7 @@ impl Context {
         input: &Value,
         what: String,
     ) -> Result<Value> {
-        let config = &self.sdk.config;
-        let hosts = Hosts {
-            fips: config.use_fips().unwrap_or_default(),
-            dual_stack: config.use_dual_stack().unwrap_or_default(),
-        };
+        let hosts = Hosts::of(&self.sdk.config);
         let aws = hosts.endpoint(api, self.region());
         let endpoint = match self.sdk.endpoints.of(api.service) {
             Some(endpoint) => hosts.check(endpoint, &what)?,
@@ -127,13 +124,20 @@ impl JsonApi {
 
 /// Which of AWS's hosts are called (`AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`).
 #[derive(Debug, Clone, Copy, Default)]
-struct Hosts {
+pub(super) struct Hosts {
     fips: bool,
     /// With IPv4 and IPv6.
     dual_stack: bool,
 }
 
 impl Hosts {
+    pub(super) fn of(config: &SdkConfig) -> Self {
+        Self {
+            fips: config.use_fips().unwrap_or_default(),
+            dual_stack: config.use_dual_stack().unwrap_or_default(),
+        }
+    }
+
     /// AWS's endpoint of a service. Source: the endpoint rules of each of these services, as in `config/endpoint.rs` of its
     /// client in the SDK. The rules do not say whether there is such a host in the region.
     fn endpoint(self, api: RegionalApi, region: &str) -> String {
@@ -153,15 +157,30 @@ impl Hosts {
 
     /// `endpoint`, which stands in place of AWS's, unless such hosts are asked for. The clients of the SDK refuse it too.
     fn check<'a>(self, endpoint: &'a str, what: &str) -> Result<&'a str> {
-        let (kind, variable) = match (self.fips, self.dual_stack) {
-            (true, _) => ("a FIPS endpoint", "AWS_USE_FIPS_ENDPOINT"),
-            (_, true) => ("a dual-stack endpoint", "AWS_USE_DUALSTACK_ENDPOINT"),
-            (false, false) => return Ok(endpoint),
+        match self.problem(endpoint) {
+            None => Ok(endpoint),
+            Some((cause, hint)) => Err(Error::unreachable(what)
+                .cause(cause)
+                .hint(hint)
+                .with_class(Class::Refused)),
+        }
+    }
+
+    /// Why such hosts cannot be had with `endpoint`, which stands in place of AWS's, and the next step.
+    pub(super) fn problem(self, endpoint: &str) -> Option<(String, String)> {
+        let (kind, variable, setting) = match (self.fips, self.dual_stack) {
+            (true, _) => ("a FIPS endpoint", "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
+            (_, true) => (
+                "a dual-stack endpoint",
+                "AWS_USE_DUALSTACK_ENDPOINT",
+                "use_dualstack_endpoint",
+            ),
+            (false, false) => return None,
         };
-        Err(Error::unreachable(what)
-            .cause(format!("the endpoint {endpoint} is not known to be {kind}"))
-            .hint(format!("unset {variable}, or what names the endpoint"))
-            .with_class(Class::Refused))
+        Some((
+            format!("the endpoint {endpoint} is not known to be {kind}"),
+            format!("unset {variable} ({setting} in a profile), or what names the endpoint"),
+        ))
     }
 }
 
@@ -400,7 +419,7 @@ mod tests {
         let hint = |error: Error| error.hint_text().unwrap().to_owned();
         assert_eq!(
             hint(check(false, true).unwrap_err()),
-            "unset AWS_USE_DUALSTACK_ENDPOINT, or what names the endpoint"
+            "unset AWS_USE_DUALSTACK_ENDPOINT (use_dualstack_endpoint in a profile), or what names the endpoint"
         );
     }
 

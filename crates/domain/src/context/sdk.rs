@@ -20,6 +20,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::calls::{Calls, Watch};
 use super::endpoints::Endpoints;
+use super::json_api::Hosts;
 use super::local;
 use super::renewal::{FromFiles, Renewal};
 use super::shared_config::SharedConfig;
@@ -39,8 +40,8 @@ impl Sdk {
     /// `endpoint` is that of the target; `client` replaces the HTTP client, for tests.
     ///
     /// # Errors
-    /// Exit 2 if the settings name a profile that does not exist, half of a pair of keys, or an endpoint in a file that the
-    /// user has not trusted.
+    /// Exit 2 if the settings name a profile that does not exist, half of a pair of keys, an endpoint in a file that the user
+    /// has not trusted, or FIPS or dual-stack hosts together with an endpoint.
     pub(super) async fn load(
         settings: &Settings,
         endpoint: Option<&str>,
@@ -66,6 +67,10 @@ impl Sdk {
         if let Some(shared) = &shared {
             loader = loader.profile_files(shared.files.clone());
         }
+        if settings.target == Target::Local {
+            // Hosts of AWS that an environment asks for. The clients refuse them together with another endpoint.
+            loader = loader.use_fips(false).use_dual_stack(false);
+        }
         let provider = match &settings.access.credentials {
             _ if placeholder => Some(fixed(local_credentials(settings))),
             CredentialSource::Keys(keys) => Some(fixed(keys.clone())),
@@ -81,6 +86,12 @@ impl Sdk {
             (None, _) => loader,
         };
         let loaded = loader.load().await;
+        if let Some(endpoint) = &endpoints.all {
+            let problem = Hosts::of(&loaded).problem(endpoint);
+            if let Some((text, hint)) = problem {
+                return Err(Error::usage(text).hint(hint));
+            }
+        }
         let region = loaded
             .region()
             .cloned()

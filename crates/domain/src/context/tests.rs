@@ -61,9 +61,15 @@ async fn call_all(flags: &Flags) -> Vec<String> {
         Target::Endpoint(url) => Some(url.clone()),
         _ => None,
     };
-    let context = Context::connect_with(settings, endpoint.as_deref(), Some(client), Calls::default())
-        .await
-        .unwrap();
+    let endpoint = match settings.target {
+        Target::Local => Some("http://127.0.0.1:9".to_owned()),
+        _ => endpoint,
+    };
+    let connected = Context::connect_with(settings, endpoint.as_deref(), Some(client), Calls::default());
+    let context = match connected.await {
+        Ok(context) => context,
+        Err(error) => return vec![error.chain().join(": "), error.hint_text().unwrap().to_owned()],
+    };
     let mut lines = vec![context.target_name()];
     let mut line = |service: &str, failed: bool| {
         assert!(failed, "{service} was called");
@@ -103,7 +109,10 @@ async fn call_all(flags: &Flags) -> Vec<String> {
 async fn child() {
     let flag = |name: &str| std::env::var(name).ok();
     let flags = Flags {
-        target: flag("TEST_TARGET").map(|_| TargetChoice::Aws),
+        target: flag("TEST_TARGET").map(|target| match target.as_str() {
+            "local" => TargetChoice::Local,
+            _ => TargetChoice::Aws,
+        }),
         endpoint_url: flag("TEST_ENDPOINT"),
         profile: flag("TEST_PROFILE"),
         ..Flags::default()
@@ -253,6 +262,24 @@ fn hosts_that_are_asked_for_are_called_without_a_client_too() {
         refused,
         "KMS: \nTagging: tagging-fips.eu-west-1.amazonaws.com ENV"
     );
+}
+
+#[test]
+fn hosts_of_aws_are_not_asked_for_at_another_endpoint() {
+    for (name, kind) in [
+        ("AWS_USE_FIPS_ENDPOINT", "FIPS"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "dual-stack"),
+    ] {
+        let local = run(&[(name, "true"), ("TEST_TARGET", "local")]);
+        let (_, calls) = local.split_once('\n').unwrap();
+        let is_local = |line: &str| line.contains(": 127.0.0.1:9 ");
+        assert!(calls.lines().all(is_local), "{local}");
+        let endpoint = "http://flag.test:9";
+        let refused = run(&[(name, "true"), ("TEST_ENDPOINT", endpoint)]);
+        let expected =
+            format!("the endpoint {endpoint} is not known to be a {kind} endpoint\nunset {name} (");
+        assert!(refused.starts_with(&expected), "{refused}");
+    }
 }
 
 #[test]
