@@ -21,7 +21,7 @@ use domain::functions::event::{EventRecord, Source, event};
 use domain::functions::invoke::{Invoked, Request, deployed, invoke};
 use domain::functions::mapping;
 use domain::functions::runtime::InvokeResult;
-use domain::record::{KeyRule, ReadOptions, Record, RecordReader};
+use domain::record::{KeyRule, ReadOptions, Record, RecordReader, RecordSource as _};
 use ground::error::{Error, Result};
 use ground::exit::Exit;
 use ground::file;

@@ -52,10 +52,11 @@ Examples:
 
 /// Send records from files, a pipe or the command line
 ///
-/// The first 16 MiB of files are checked before the first record is sent. Records that the stream refuses are sent again,
-/// by default for a minute. Records that still fail are written to a file that `put --file` reads. This file is created
-/// before the first record is sent, and removed if it stays empty. Delivery is at least once. Records with the same key are
-/// stored in the order of the input, one after the other, unless `--ordering none` says that any order will do.
+/// Files of up to 16 MiB in all are checked before the first record is sent. Of larger ones, the first 1 MiB is. Records that
+/// the stream refuses are sent again, by default for a minute. Records that still fail are written to a file that
+/// `put --file` reads. This file is created before the first record is sent, and removed if it stays empty. Delivery is at
+/// least once. Records with the same key are stored in the order of the input, one after the other, unless
+/// `--ordering none` says that any order will do.
 #[derive(Debug, Args)]
 #[command(after_help = examples!())]
 #[command(after_long_help = concat!("\

@@ -57,6 +57,7 @@ pub use hot::{HotKey, HotKeys};
 pub use input::{Check, InputIdentity, InputReader, Inputs, ReadProgress, Repeat};
 use key::KEYS_IN_TURN;
 pub(crate) use key::random_key;
+use key::set_random_key;
 pub use key::{FieldPath, HashKeyRule, KeyPattern, KeyRule, RANDOM_KEY_LENGTH};
 pub use reader::RecordReader;
 pub use recording::{RecordingData, RecordingLine, RecordingLogEvent};
@@ -75,8 +76,8 @@ pub const MAX_PARTITION_KEY_CHARS: usize = 256;
 /// A partition key. One of at most 24 bytes, as most are, takes no memory of its own.
 pub type PartitionKey = CompactString;
 
-/// A record to be sent to a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A record to be sent to a stream. The default is a place for one, and no record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     pub data: Bytes,
     /// 1 to 256 characters.
@@ -102,10 +103,8 @@ impl Record {
     /// Source: "Partition key", Kinesis terminology and concepts.
     pub fn hash_key(&self) -> u128 {
         let explicit = self.explicit_hash_key.as_deref();
-        explicit.and_then(|key| key.parse().ok()).unwrap_or_else(|| {
-            let digest: [u8; 16] = Md5::digest(self.partition_key.as_bytes()).into();
-            u128::from_be_bytes(digest)
-        })
+        let explicit = explicit.and_then(|key| key.parse().ok());
+        explicit.unwrap_or_else(|| hash_of(self.partition_key.as_bytes()))
     }
 
     /// Whether Kinesis takes the record.
@@ -128,13 +127,29 @@ impl Record {
     }
 }
 
+/// The MD5 of a partition key as a number.
+fn hash_of(partition_key: &[u8]) -> u128 {
+    u128::from_be_bytes(Md5::digest(partition_key).into())
+}
+
 /// Where records come from, one after another.
 pub trait RecordSource {
-    /// The next record, `None` at the end. May block.
+    /// Reads the next record into `record`; `false` at the end, or after an error. May block.
+    ///
+    /// The record is made where the caller keeps it: a processor that moves what it has just written waits for it.
     ///
     /// # Errors
     /// The first error of the input; then it is at its end.
-    fn read(&mut self) -> Result<Option<Record>, RecordError>;
+    fn read_into(&mut self, record: &mut Record) -> Result<bool, RecordError>;
+
+    /// As [`RecordSource::read_into`]; the next record, `None` at the end.
+    ///
+    /// # Errors
+    /// As [`RecordSource::read_into`].
+    fn read(&mut self) -> Result<Option<Record>, RecordError> {
+        let mut record = Record::default();
+        Ok(self.read_into(&mut record)?.then_some(record))
+    }
 
     /// Whether reading the next record may block on more input, as from a pipe whose writer pauses.
     fn may_wait(&self) -> bool;

@@ -131,9 +131,9 @@ impl Generator {
 }
 
 impl RecordSource for Generator {
-    fn read(&mut self) -> std::result::Result<Option<Record>, RecordError> {
+    fn read_into(&mut self, record: &mut Record) -> std::result::Result<bool, RecordError> {
         if self.settings.count.is_some_and(|count| self.number >= count) {
-            return Ok(None);
+            return Ok(false);
         }
         // From float to integer, `as` saturates.
         let Event { data, key } = self.model.next(&mut self.dice, self.now_ms as i64);
@@ -148,14 +148,15 @@ impl RecordSource for Generator {
             (None, Some(key)) => key.into(),
             _ => self.dice.hex(RANDOM_KEY_LENGTH).into(),
         };
-        Ok(Some(Record {
+        *record = Record {
             data: Bytes::from(data),
             partition_key,
             explicit_hash_key: None,
             has_random_key: is_random,
             number: self.number,
             line: self.number,
-        }))
+        };
+        Ok(true)
     }
 
     fn may_wait(&self) -> bool {

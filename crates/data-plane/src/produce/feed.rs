@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::Input;
-use crate::record::{Record, RecordSource};
+use crate::record::{Record, RecordError, RecordSource};
 
 /// A bundle is sent at this many records or bytes.
 const BUNDLE_RECORDS: usize = 500;
@@ -35,11 +35,8 @@ fn feed_from(mut reader: Box<dyn RecordSource + Send>) -> Feed {
             } else if bundle.is_empty() {
                 bytes = 0;
             }
-            match reader.read() {
-                Ok(Some(record)) => {
-                    bytes += record.size();
-                    bundle.push(record);
-                }
+            match read_onto(&mut bundle, &mut *reader) {
+                Ok(Some(size)) => bytes += size,
                 Ok(None) => {
                     hand_on(&sender, &mut bundle);
                     return;
@@ -55,6 +52,17 @@ fn feed_from(mut reader: Box<dyn RecordSource + Send>) -> Feed {
         }
     });
     feed
+}
+
+/// Reads the next record at the end of `bundle`. Returns its size in bytes; `None` at the end of the input.
+fn read_onto(bundle: &mut Vec<Record>, reader: &mut dyn RecordSource) -> Result<Option<usize>, RecordError> {
+    let record = bundle.push_mut(Record::default());
+    let is_there = reader.read_into(record);
+    if let Ok(true) = is_there {
+        return Ok(Some(record.size()));
+    }
+    bundle.pop();
+    is_there.map(|_| None)
 }
 
 /// Sends the gathered records; `false` when the receiver was dropped.

@@ -113,15 +113,20 @@ impl Lane {
         let mut starved = waited;
         let mut is_full = false;
         let (mut count, mut bytes) = (0, 0);
-        for size in self.records().map(Record::size) {
-            let lacks_tokens = count == most_records || most_bytes - bytes < size;
-            is_full = !lacks_tokens && !request.fits(count, bytes, size);
-            if lacks_tokens || is_full {
-                starved = lacks_tokens || waited || self.starved;
-                break;
+        let (all, all_bytes) = (self.len(), self.bytes);
+        if all <= most_records && all_bytes <= most_bytes && request.has_room(all, all_bytes) {
+            (count, bytes) = (all, all_bytes);
+        } else {
+            for size in self.records().map(Record::size) {
+                let lacks_tokens = count == most_records || most_bytes - bytes < size;
+                is_full = !lacks_tokens && !request.fits(count, bytes, size);
+                if lacks_tokens || is_full {
+                    starved = lacks_tokens || waited || self.starved;
+                    break;
+                }
+                count += 1;
+                bytes += size;
             }
-            count += 1;
-            bytes += size;
         }
         self.starved = starved;
         self.rate.take(count, bytes);
@@ -153,6 +158,11 @@ impl Request {
             bytes: 0,
             limits,
         }
+    }
+
+    /// Whether `count` more records of `bytes` bytes in all fit.
+    fn has_room(&self, count: usize, bytes: usize) -> bool {
+        self.records.len() + count <= self.limits.records && self.bytes + bytes <= self.limits.bytes
     }
 
     /// Whether a record of `size` bytes fits beside `count` more of `bytes` bytes in all.

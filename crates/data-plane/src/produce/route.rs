@@ -15,10 +15,17 @@ pub(super) fn in_order(mut shards: Vec<ShardRange>) -> Vec<ShardRange> {
     shards
 }
 
-/// The index of the range that contains `hash`, where `firsts` gives the lowest hash key of each range in order. A hash key
+/// So many ranges are searched one by one. A processor does that without a branch, and cannot foresee those of a binary
+/// search: hash keys are random.
+const FEW: usize = 16;
+
+/// The index of the range that contains `hash`, where `first` gives the lowest hash key of each range in order. A hash key
 /// below all of them belongs to the first.
 pub(super) fn index_of<T>(ranges: &[T], hash: u128, first: impl Fn(&T) -> u128) -> usize {
-    ranges
-        .partition_point(|range| first(range) <= hash)
-        .saturating_sub(1)
+    let begins_before = |range: &T| first(range) <= hash;
+    let count = match ranges.len() <= FEW {
+        true => ranges.iter().filter(|range| begins_before(range)).count(),
+        false => ranges.partition_point(begins_before),
+    };
+    count.saturating_sub(1)
 }

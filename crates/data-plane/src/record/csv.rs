@@ -91,7 +91,7 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The next row as a JSON object.
-    pub(super) fn next_row(&mut self) -> Reading<Option<Record>> {
+    pub(super) fn next_row(&mut self, record: &mut Record) -> Reading<bool> {
         self.with_rows(|reader, rows| {
             while matches!(reader.peek()?, Some(b'\r' | b'\n')) {
                 reader.source.take(1);
@@ -103,17 +103,19 @@ impl<R: Read> RecordReader<R> {
                 fault
             })?;
             let Some(row) = row else {
-                return Ok(None);
+                return Ok(false);
             };
             reader.number += 1;
-            let record = match row.too_large {
+            let made = match row.too_large {
                 true => Err(RecordErrorKind::TooLarge {
                     limit: reader.options.max_record_bytes,
                 }),
-                false => object(rows, row.fields).and_then(|data| reader.keyed(data, line)),
+                false => {
+                    object(rows, row.fields).and_then(|data| reader.make(record, data, None, None, line))
+                }
             };
-            match record {
-                Ok(record) => Ok(Some(record)),
+            match made {
+                Ok(()) => Ok(true),
                 Err(kind) => Err(reader
                     .error_at(kind, line)
                     .recover(Recovery::Taken(rows.take_text()))),

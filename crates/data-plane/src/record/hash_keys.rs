@@ -1,6 +1,6 @@
 //! Remembers the hash keys of partition keys that were met before, since MD5 is the most that a record costs otherwise.
 
-use super::{KEYS_IN_TURN, PartitionKey, Record};
+use super::{KEYS_IN_TURN, PartitionKey, RANDOM_KEY_LENGTH, Record, hash_of};
 
 /// Places for the keys that users choose.
 const PLACES: usize = 1 << 14;
@@ -12,16 +12,17 @@ const LONGEST: usize = 24;
 pub(crate) struct HashKeys {
     places: Vec<(PartitionKey, u128)>,
     /// Those of random keys, in the order of their turn: the next one is beside the last.
-    in_turn: Vec<(PartitionKey, u128)>,
+    in_turn: Vec<([u8; RANDOM_KEY_LENGTH], u128)>,
     next: usize,
 }
 
 impl Default for HashKeys {
     fn default() -> Self {
+        let no_key = [0; RANDOM_KEY_LENGTH];
         Self {
             // No record has an empty key.
             places: vec![(PartitionKey::default(), 0); PLACES],
-            in_turn: vec![(PartitionKey::default(), 0); KEYS_IN_TURN],
+            in_turn: vec![(no_key, hash_of(&no_key)); KEYS_IN_TURN],
             next: 0,
         }
     }
@@ -34,17 +35,28 @@ impl HashKeys {
         if record.explicit_hash_key.is_some() || key.len() > LONGEST || key.is_empty() {
             return record.hash_key();
         }
-        let at = match record.has_random_key {
-            true => self.in_turn.get_mut(self.next),
-            false => self.places.get_mut(place(key.as_bytes())),
-        };
-        self.next = (self.next + usize::from(record.has_random_key)) % KEYS_IN_TURN;
-        let Some((known, hash)) = at else {
-            return record.hash_key();
-        };
+        match key.as_bytes().try_into() {
+            Ok(key) if record.has_random_key => self.of_random(key),
+            _ => self.of_chosen(key),
+        }
+    }
+
+    /// The lengths of random keys are the same, so that they are compared as numbers are.
+    fn of_random(&mut self, key: [u8; RANDOM_KEY_LENGTH]) -> u128 {
+        let next = self.next;
+        self.next = (next + 1) % KEYS_IN_TURN;
+        let (known, hash) = &mut self.in_turn[next];
+        if *known != key {
+            (*known, *hash) = (key, hash_of(&key));
+        }
+        *hash
+    }
+
+    fn of_chosen(&mut self, key: &PartitionKey) -> u128 {
+        let (known, hash) = &mut self.places[place(key.as_bytes())];
         if known != key {
             known.clone_from(key);
-            *hash = record.hash_key();
+            *hash = hash_of(key.as_bytes());
         }
         *hash
     }
@@ -94,7 +106,7 @@ mod tests {
                 ..record(&key, None)
             };
             assert_eq!(hashes.of(&record), record.hash_key());
-            assert_eq!(hashes.in_turn[at].0, key);
+            assert_eq!(hashes.in_turn[at].0, key.as_bytes());
         }
         assert!(hashes.places.iter().all(|(key, _)| key.is_empty()));
     }
@@ -119,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_hash_key_of_the_record(
-            keys in prop::collection::vec(("[a-c]{1,2}|.{1,40}", prop::option::of(any::<u128>()), any::<bool>()), 1..200),
+            keys in prop::collection::vec(("[a-c]{1,2}|\0{8}|.{1,40}", prop::option::of(any::<u128>()), any::<bool>()), 1..200),
         ) {
             let mut hashes = HashKeys::default();
             for (key, explicit, has_random_key) in keys {

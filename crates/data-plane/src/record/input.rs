@@ -20,9 +20,11 @@ use super::{
 };
 use ground::error::{Error, Result};
 
-/// How much of the input is checked before anything is sent, after decompression. Reading all of a large file twice would
-/// cost half as much as sending it.
+/// How much of the input is checked before anything is sent, after decompression.
 const CHECKED_BYTES: u64 = 16 * 1024 * 1024;
+/// The same of a larger input, most of which is not checked anyway. The beginning shows whether the format and the keys are
+/// right; more would be read twice for little.
+const BEGINNING_BYTES: u64 = 1024 * 1024;
 /// Counts are shared after this many records.
 const SHARED_EVERY: u64 = 1024;
 
@@ -214,8 +216,9 @@ impl Inputs {
         }
     }
 
-    /// Reads the beginning of a repeatable input, so that most errors are known before anything is sent: 16 MiB after
-    /// decompression. `None` for an input that can be read only once. Blocks.
+    /// Reads a repeatable input of up to 16 MiB, after decompression, so that its errors are known before anything is sent;
+    /// of a larger one its first 1 MiB, or its first 16 MiB where it is smaller before decompression or has a limit. `None`
+    /// for an input that can be read only once. Blocks.
     ///
     /// # Errors
     /// The first error of the input, unless `options` pass over bad records.
@@ -232,9 +235,11 @@ impl Inputs {
             repeat: Repeat::Times(1),
             ..self.clone()
         };
+        let is_large = self.limit.is_none() && once.size().is_some_and(|size| size > CHECKED_BYTES);
+        let most = if is_large { BEGINNING_BYTES } else { CHECKED_BYTES };
         let mut reader = once.open(&options);
         let mut check = Check::default();
-        while reader.position() <= CHECKED_BYTES {
+        while reader.position() <= most {
             let Some(record) = reader.read()? else { break };
             if record.size() > check.largest {
                 check = Check {
@@ -443,18 +448,18 @@ impl InputReader {
         Some(Arc::clone(name))
     }
 
-    fn next(&mut self) -> std::result::Result<Option<Record>, RecordError> {
+    fn next(&mut self, record: &mut Record) -> std::result::Result<bool, RecordError> {
         loop {
             if self.current.is_none() && !self.open_next()? {
-                return self.at_end();
+                return self.at_end().map(|()| false);
             }
             let Some((_, reader)) = &mut self.current else {
-                return Ok(None);
+                return Ok(false);
             };
-            let outcome = reader.read();
+            let outcome = reader.read_into(record);
             self.number = reader.number();
             match &outcome {
-                Ok(None) => {}
+                Ok(false) => {}
                 // Other files may have some.
                 Err(error) if matches!(error.kind, RecordErrorKind::Empty) && !self.is_only => {}
                 _ => return outcome,
@@ -505,7 +510,7 @@ impl InputReader {
         Ok(true)
     }
 
-    fn at_end(&self) -> std::result::Result<Option<Record>, RecordError> {
+    fn at_end(&self) -> std::result::Result<(), RecordError> {
         let (skip, found) = (self.options.skip, self.number);
         if found == 0 {
             return Err(self.whole(RecordErrorKind::Empty));
@@ -513,7 +518,7 @@ impl InputReader {
         if self.returned == 0 && skip > found {
             return Err(self.whole(RecordErrorKind::SkipBeyond { skip, found }));
         }
-        Ok(None)
+        Ok(())
     }
 
     /// An error of the whole input.
@@ -547,13 +552,13 @@ impl InputReader {
 }
 
 impl RecordSource for InputReader {
-    fn read(&mut self) -> std::result::Result<Option<Record>, RecordError> {
+    fn read_into(&mut self, record: &mut Record) -> std::result::Result<bool, RecordError> {
         if self.ended || self.limit.is_some_and(|limit| self.returned >= limit) {
-            return Ok(None);
+            return Ok(false);
         }
-        let mut outcome = self.next();
+        let mut outcome = self.next(record);
         match &mut outcome {
-            Ok(Some(record)) => {
+            Ok(true) => {
                 self.returned += 1;
                 let makes_up_keys = self.makes_up_keys();
                 if let Some(keys) = self.keys.as_mut().filter(|_| !makes_up_keys) {
@@ -563,7 +568,7 @@ impl RecordSource for InputReader {
                     self.publish();
                 }
             }
-            Ok(None) => self.end(),
+            Ok(false) => self.end(),
             Err(error) => {
                 self.end();
                 error.file = error.file.take().or_else(|| self.file());

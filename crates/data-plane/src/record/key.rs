@@ -222,9 +222,16 @@ pub(super) fn checked_hash_key(key: String) -> Result<String, RecordErrorKind> {
 /// short. All have the same, so that one can take the place of another.
 pub const RANDOM_KEY_LENGTH: usize = 8;
 
-/// A random key. Keys are used again in turn, each at most [`USES`] times, so that the MD5 of most is known
-/// ([`super::HashKeys`]). The first [`KEYS_IN_TURN`] differ.
+/// A random key, as [`set_random_key`] makes one.
 pub(crate) fn random_key() -> PartitionKey {
+    let mut key = PartitionKey::default();
+    set_random_key(&mut key);
+    key
+}
+
+/// Makes `key` a random key. Keys are used again in turn, each at most [`USES`] times, so that the MD5 of most is known
+/// ([`super::HashKeys`]). The first [`KEYS_IN_TURN`] differ.
+pub(super) fn set_random_key(key: &mut PartitionKey) {
     thread_local! {
         static KEYS: RefCell<RandomKeys> = RefCell::new(RandomKeys {
             // Keys need not be secret.
@@ -234,7 +241,7 @@ pub(crate) fn random_key() -> PartitionKey {
             round: 0,
         });
     }
-    KEYS.with_borrow_mut(RandomKeys::next)
+    KEYS.with_borrow_mut(|keys| key.clone_from(keys.next()));
 }
 
 /// How many keys are in use at the same time: as many as a request has records, and few enough for their hash keys to stay in
@@ -250,20 +257,17 @@ struct RandomKeys {
 }
 
 impl RandomKeys {
-    fn next(&mut self) -> PartitionKey {
+    fn next(&mut self) -> &PartitionKey {
         let at = self.next;
         self.next = (at + 1) % KEYS_IN_TURN;
         self.round += usize::from(self.next == 0);
-        // In each round, the keys of other places are replaced.
-        if self.keys.get(at).is_some() && at % USES != self.round % USES {
-            return self.keys[at].clone();
+        if at == self.keys.len() {
+            self.keys.push(random_text(&mut self.random));
+        } else if at % USES == self.round % USES {
+            // In each round, the keys of other places are replaced.
+            self.keys[at] = random_text(&mut self.random);
         }
-        let key = random_text(&mut self.random);
-        match self.keys.get_mut(at) {
-            Some(old) => *old = key.clone(),
-            None => self.keys.push(key.clone()),
-        }
-        key
+        &self.keys[at]
     }
 }
 

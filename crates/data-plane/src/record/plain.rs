@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use bytes::Bytes;
+
 use super::reader::{Reading, Recovery};
 use super::{Record, RecordError, RecordErrorKind, RecordReader};
 
@@ -12,13 +14,13 @@ const LENGTH_BYTES: usize = 4;
 
 impl<R: Read> RecordReader<R> {
     /// The next line that is not empty, byte for byte without its line feed. An empty line has nothing to send.
-    pub(super) fn next_line(&mut self) -> Reading<Option<Record>> {
+    pub(super) fn next_line(&mut self, record: &mut Record) -> Reading<bool> {
         while self.peek()? == Some(b'\n') {
             self.source.take(1);
         }
         let line = self.source.line;
         let Some(length) = self.line_length(self.options.max_record_bytes)? else {
-            return Ok(None);
+            return Ok(false);
         };
         self.number += 1;
         if length > self.options.max_record_bytes {
@@ -28,9 +30,7 @@ impl<R: Read> RecordReader<R> {
         if !self.source.available().is_empty() {
             self.source.take(1);
         }
-        let record = self.keyed(data.clone(), line);
-        let record = record.map_err(|kind| self.error_at(kind, line).recover(Recovery::Taken(data)))?;
-        Ok(Some(record))
+        self.plain(record, data, line)
     }
 
     /// The length of the line that starts here, or of its available part if it is larger than `limit`; `None` at the end of
@@ -53,9 +53,9 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The next record after its length.
-    pub(super) fn next_delimited(&mut self, varint: bool) -> Reading<Option<Record>> {
+    pub(super) fn next_delimited(&mut self, record: &mut Record, varint: bool) -> Reading<bool> {
         if self.peek()?.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         let line = self.source.line;
         self.number += 1;
@@ -76,9 +76,15 @@ impl<R: Read> RecordReader<R> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         self.need(length)?;
         let data = self.source.split(length);
-        let record = self.keyed(data.clone(), line);
-        let record = record.map_err(|kind| self.error_at(kind, line).recover(Recovery::Taken(data)))?;
-        Ok(Some(record))
+        self.plain(record, data, line)
+    }
+
+    /// Makes `record` the one with this data.
+    fn plain(&mut self, record: &mut Record, data: Bytes, line: u64) -> Reading<bool> {
+        match self.make(record, data.clone(), None, None, line) {
+            Ok(()) => Ok(true),
+            Err(kind) => Err(self.error_at(kind, line).recover(Recovery::Taken(data))),
+        }
     }
 
     /// Least significant group first, seven bits in each byte; all but the last have the highest bit.
@@ -114,9 +120,9 @@ impl<R: Read> RecordReader<R> {
     }
 
     /// The rest of the input as one record.
-    pub(super) fn whole(&mut self) -> Reading<Option<Record>> {
+    pub(super) fn whole(&mut self, record: &mut Record) -> Reading<bool> {
         if self.peek()?.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         let limit = self.options.max_record_bytes;
         while self.source.available().len() <= limit && self.fill()? {}
@@ -126,9 +132,7 @@ impl<R: Read> RecordReader<R> {
             return Err(self.too_large(1).recover(Recovery::Bytes(u64::MAX)));
         }
         let data = self.source.split(length);
-        let record = self.keyed(data.clone(), 1);
-        let record = record.map_err(|kind| self.error_at(kind, 1).recover(Recovery::Taken(data)))?;
-        Ok(Some(record))
+        self.plain(record, data, 1)
     }
 
     pub(super) fn peek(&mut self) -> Result<Option<u8>, RecordError> {

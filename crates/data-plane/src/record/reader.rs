@@ -10,7 +10,7 @@ use super::json::Scanner;
 use super::source::Source;
 use super::{
     HashKeyRule, KeyRule, PartitionKey, ReadOptions, Record, RecordError, RecordErrorKind, RecordSource,
-    random_key,
+    set_random_key,
 };
 
 /// Reads records one at a time. After an error or the end it returns the end again.
@@ -138,18 +138,14 @@ impl<R: Read> RecordReader<R> {
         self.number
     }
 
-    /// As [`RecordSource::read`]. An input without records is an error.
-    ///
-    /// # Errors
-    /// The first error of the input.
-    pub fn read(&mut self) -> Result<Option<Record>, RecordError> {
+    fn read_one(&mut self, record: &mut Record) -> Result<bool, RecordError> {
         loop {
-            match self.read_next() {
-                Ok(Some(record)) if self.options.skips(record.number) => {}
-                Ok(Some(record)) => return Ok(Some(record)),
-                Ok(None) => {
+            match self.read_next(record) {
+                Ok(true) if self.options.skips(record.number) => {}
+                Ok(true) => return Ok(true),
+                Ok(false) => {
                     self.layout = Layout::Over;
-                    return Ok(None);
+                    return Ok(false);
                 }
                 Err(fault) => {
                     if let Err(error) = self.pass_over(*fault) {
@@ -161,30 +157,36 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    fn read_next(&mut self) -> Reading<Option<Record>> {
+    fn read_next(&mut self, record: &mut Record) -> Reading<bool> {
         if matches!(self.layout, Layout::Unseen) {
             self.detect()?;
         }
-        let next = match self.layout {
-            Layout::Array { first, envelope } => match self.next_element(first, envelope)? {
-                true => Some(self.value()?),
-                false => None,
-            },
-            Layout::Values if self.options.bad.is_some() => self.value_on_line()?,
-            Layout::Values => match self.skip_space()? {
-                Some(_) => Some(self.value()?),
-                None => None,
-            },
-            Layout::Rows(_) => self.next_row()?,
-            Layout::Lines => self.next_line()?,
-            Layout::Delimited { varint } => self.next_delimited(varint)?,
-            Layout::Whole => self.whole()?,
-            Layout::Unseen | Layout::Over => return Ok(None),
+        let is_there = match self.layout {
+            Layout::Array { first, envelope } => {
+                let is_there = self.next_element(first, envelope)?;
+                if is_there {
+                    self.value(record)?;
+                }
+                is_there
+            }
+            Layout::Values if self.options.bad.is_some() => self.value_on_line(record)?,
+            Layout::Values => {
+                let is_there = self.skip_space()?.is_some();
+                if is_there {
+                    self.value(record)?;
+                }
+                is_there
+            }
+            Layout::Rows(_) => self.next_row(record)?,
+            Layout::Lines => self.next_line(record)?,
+            Layout::Delimited { varint } => self.next_delimited(record, varint)?,
+            Layout::Whole => self.whole(record)?,
+            Layout::Unseen | Layout::Over => return Ok(false),
         };
-        if next.is_none() && self.number == self.first {
+        if !is_there && self.number == self.first {
             return Err(self.error(RecordErrorKind::Empty).into());
         }
-        Ok(next)
+        Ok(is_there)
     }
 
     /// Goes to the record after the one with the fault, if the options say so and that record can be found.
@@ -251,42 +253,34 @@ impl<R: Read> RecordReader<R> {
         Ok(())
     }
 
-    /// The record with this data of a format without keys.
-    // In one with its callers, so that a record is made where it is kept.
+    /// Makes `record` the one with this data and the keys of its format, if that has any.
     #[inline(always)]
-    pub(super) fn keyed(&self, data: Bytes, line: u64) -> Result<Record, RecordErrorKind> {
-        self.record(data, None, None, line)
-    }
-
-    /// The record with this data, and the keys of its format.
-    #[inline(always)]
-    pub(super) fn record(
+    pub(super) fn make(
         &self,
+        record: &mut Record,
         data: Bytes,
         own_key: Option<PartitionKey>,
         own_hash_key: Option<String>,
         line: u64,
-    ) -> Result<Record, RecordErrorKind> {
-        let (partition_key, has_random_key) = match (&self.options.key, own_key) {
-            (None, Some(own_key)) => (own_key, false),
-            (None | Some(KeyRule::Random), _) => (random_key(), true),
-            (Some(rule), _) => (rule.key_of(&data)?, false),
-        };
-        let explicit_hash_key = match (&self.options.hash_key, own_hash_key) {
+    ) -> Result<(), RecordErrorKind> {
+        record.has_random_key = false;
+        match (&self.options.key, own_key) {
+            (None, Some(own_key)) => record.partition_key = own_key,
+            (None | Some(KeyRule::Random), _) => {
+                set_random_key(&mut record.partition_key);
+                record.has_random_key = true;
+            }
+            (Some(rule), _) => record.partition_key = rule.key_of(&data)?,
+        }
+        record.explicit_hash_key = match (&self.options.hash_key, own_hash_key) {
             // The common case, without a look at the data.
             (HashKeyRule::Own, own) => own,
             (rule, own) => rule.key_of(&data, own)?,
         };
-        let record = Record {
-            data,
-            partition_key,
-            explicit_hash_key,
-            has_random_key,
-            number: self.number,
-            line,
-        };
-        record.check(self.options.max_record_bytes)?;
-        Ok(record)
+        record.data = data;
+        record.number = self.number;
+        record.line = line;
+        record.check(self.options.max_record_bytes)
     }
 
     pub(super) fn fill(&mut self) -> Result<bool, RecordError> {
@@ -337,8 +331,9 @@ impl<R: Read> RecordReader<R> {
 }
 
 impl<R: Read> RecordSource for RecordReader<R> {
-    fn read(&mut self) -> Result<Option<Record>, RecordError> {
-        self.read()
+    /// As the trait says. An input without records is an error.
+    fn read_into(&mut self, record: &mut Record) -> Result<bool, RecordError> {
+        self.read_one(record)
     }
 
     fn may_wait(&self) -> bool {

@@ -116,13 +116,18 @@ impl<R: Read> Source<R> {
 
     /// Skips white space; returns the byte after it, if any.
     pub(super) fn skip_space(&mut self) -> Result<Option<u8>> {
+        let is_space = |byte: u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        // Most values have a line of their own.
+        if let [b'\n', next, ..] = self.buffer[..]
+            && !is_space(next)
+        {
+            (self.line, self.column) = (self.line + 1, 1);
+            self.skip_unseen(1);
+            return Ok(Some(next));
+        }
         loop {
             let Some(_) = self.peek()? else { return Ok(None) };
-            let space = self
-                .buffer
-                .iter()
-                .position(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
-            match space {
+            match self.buffer.iter().position(|byte| !is_space(*byte)) {
                 Some(0) => return Ok(self.buffer.first().copied()),
                 Some(count) => self.take(count),
                 None => self.take(self.buffer.len()),

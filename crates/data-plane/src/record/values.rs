@@ -90,8 +90,8 @@ impl<R: Read> RecordReader<R> {
         Ok(text.bytes)
     }
 
-    /// The record whose JSON text starts here.
-    pub(super) fn value(&mut self) -> Reading<Record> {
+    /// Reads the record whose JSON text starts here.
+    pub(super) fn value(&mut self, record: &mut Record) -> Reading<()> {
         self.number += 1;
         let (line, column) = (self.source.line, self.source.column);
         let text = self
@@ -104,19 +104,19 @@ impl<R: Read> RecordReader<R> {
                 }
                 fault
             })?;
-        self.of_text(text, line, column)
+        self.of_text(record, text, line, column)
     }
 
-    /// The record of the next line that is not blank. Where bad records are passed over, a value has a line of its own:
+    /// Reads the record of the next line that is not blank. Where bad records are passed over, a value has a line of its own:
     /// after an error inside of a value of several lines, nobody could tell where the next one begins.
-    pub(super) fn value_on_line(&mut self) -> Reading<Option<Record>> {
+    pub(super) fn value_on_line(&mut self, record: &mut Record) -> Reading<bool> {
         if self.skip_space()?.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
         let (line, column) = (self.source.line, self.source.column);
         let limit = self.text_limit(self.shape.is_some());
         let Some(length) = self.line_length(limit)? else {
-            return Ok(None);
+            return Ok(false);
         };
         self.number += 1;
         if length > limit {
@@ -129,12 +129,13 @@ impl<R: Read> RecordReader<R> {
                 return Err(self.syntax_at(complaint, at).recover(Recovery::Line(0)));
             }
         };
-        self.of_text(text, line, column).map(Some)
+        self.of_text(record, text, line, column)?;
+        Ok(true)
     }
 
-    /// The record that is, or is described by, the JSON value `text`.
+    /// Makes `record` the one that is, or is described by, the JSON value `text`.
     #[inline(always)]
-    fn of_text(&mut self, text: Text, line: u64, column: u64) -> Reading<Record> {
+    fn of_text(&mut self, record: &mut Record, text: Text, line: u64, column: u64) -> Reading<()> {
         let is_known = text.is_ascii;
         let text = text.bytes;
         // Most texts are ASCII, which is found out faster.
@@ -153,15 +154,15 @@ impl<R: Read> RecordReader<R> {
         }
         // Kept only for what takes bad records: a record that is alone in its memory costs less to give back.
         let kept = self.options.bad.is_some().then(|| text.clone());
-        let record = match self.shape {
-            None => self.keyed(text, line),
+        let made = match self.shape {
+            None => self.make(record, text, None, None, line),
             Some(shape) => entry::parse(shape, &text, self.options.data_encoding).and_then(|described| {
                 self.arrival_ms = described.arrival_ms;
                 let key = Some(described.partition_key);
-                self.record(described.data, key, described.explicit_hash_key, line)
+                self.make(record, described.data, key, described.explicit_hash_key, line)
             }),
         };
-        record.map_err(|kind| {
+        made.map_err(|kind| {
             let error = self.error_at(kind, line);
             match kept {
                 Some(text) => error.recover(Recovery::Taken(text)),

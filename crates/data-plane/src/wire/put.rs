@@ -8,7 +8,7 @@ use minicbor::Decoder;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::{Format, Malformed, cbor};
-use crate::record::Record;
+use crate::record::{RANDOM_KEY_LENGTH, Record};
 use crate::sequence::is_after;
 
 /// The body of a request.
@@ -46,7 +46,7 @@ fn in_cbor(stream: &str, records: &[Record]) -> Vec<u8> {
         out.extend_from_slice(ENTRY_TO_DATA);
         cbor::put_bytes(&mut out, &record.data);
         out.extend_from_slice(PARTITION_KEY);
-        cbor::put_text(&mut out, &record.partition_key);
+        put_key(&mut out, &record.partition_key);
         if let Some(key) = &record.explicit_hash_key {
             cbor::put_text(&mut out, "ExplicitHashKey");
             cbor::put_text(&mut out, key);
@@ -55,6 +55,19 @@ fn in_cbor(stream: &str, records: &[Record]) -> Vec<u8> {
     }
     out.extend_from_slice(&[cbor::END, cbor::END]);
     out
+}
+
+fn put_key(out: &mut Vec<u8>, key: &str) {
+    /// The head of a text of this length.
+    const HEAD: u8 = 0x60 | RANDOM_KEY_LENGTH as u8;
+    // Bytes whose number is known are copied without a call.
+    match <&[u8; RANDOM_KEY_LENGTH]>::try_from(key.as_bytes()) {
+        Ok(key) => {
+            out.push(HEAD);
+            out.extend_from_slice(key);
+        }
+        Err(_) => cbor::put_text(out, key),
+    }
 }
 
 fn json(stream: &str, records: &[Record]) -> Vec<u8> {

@@ -170,12 +170,19 @@ fn the_beginning_of_an_input_is_checked() {
     assert!(check.fits(LARGEST_RECORD_BYTES).is_ok());
     let error = check.fits(1024 * 1024).unwrap_err().into_error(&inputs.name());
     assert_snapshot!(dir.without(error), @"DIR/in.ndjson, record 2 (line 2): larger than the stream takes (1048576 bytes, partition key included)");
-    // What comes after the first 16 MiB is read only once.
-    let line = format!("\"{}\"\n", "x".repeat(1 << 20));
-    dir.write("large.ndjson", line.repeat(20) + "}");
-    assert!(dir.choose(&["large.ndjson"]).unwrap().check(&options).is_ok());
-    dir.write("small.ndjson", line.repeat(10) + "}");
-    assert!(dir.choose(&["small.ndjson"]).unwrap().check(&options).is_err());
+    // Of an input of more than 16 MiB, only the first 1 MiB is read twice.
+    let line = format!("\"{}\"\n", "x".repeat(1 << 19));
+    let is_good = |name: &str, text: String| {
+        dir.write(name, text);
+        let inputs = dir.choose(&[name]).unwrap();
+        let few = inputs.clone().repeated(Repeat::Times(1), Some(20)).unwrap();
+        [inputs, few].map(|inputs| inputs.check(&options).is_ok())
+    };
+    let after = |lines: usize, more: usize| line.repeat(lines) + "}\n" + &line.repeat(more);
+    assert_eq!(is_good("small.ndjson", after(30, 0)), [false, true]);
+    assert_eq!(is_good("large.ndjson", after(30, 10)), [true, true]);
+    assert_eq!(is_good("beginning.ndjson", after(1, 40)), [false, false]);
+    assert_eq!(is_good("few.ndjson", after(10, 40)), [true, false]);
     let stdin = Inputs::choose(&["-".to_owned()], None, true).unwrap();
     assert_eq!(stdin.check(&options).unwrap(), None);
 }
