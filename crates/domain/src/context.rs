@@ -29,9 +29,9 @@ use aws_config::retry::RetryConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
 use tokio::sync::OnceCell;
 
+pub(crate) use self::calls::Watch;
 pub use self::calls::{Call, Calls};
 pub use self::formats::Formats;
 pub use self::identity::Caller;
@@ -284,8 +284,7 @@ impl Context {
 
     /// What calls of Kinesis's data plane are made with.
     pub(crate) fn data_plane(&self) -> DataPlane {
-        let watch = SharedInterceptor::new(self.sdk.watch.clone());
-        DataPlane::new(self.sdk.of("Kinesis"), self.formats.clone()).watched(watch)
+        DataPlane::new(self.sdk.of("Kinesis"), self.formats.clone()).watched(self.sdk.watch.clone())
     }
 
     /// What loads the credentials of all clients anew.

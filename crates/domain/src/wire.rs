@@ -1,8 +1,9 @@
 //! PutRecords and GetRecords with the bodies of [`data_plane::wire`], in JSON or CBOR ([`crate::context::Formats`]).
 //!
-//! Endpoints, credentials, signatures and time limits are the SDK's ([`operation`], [`signing`]). Knows nothing of the engines
+//! Endpoints, credentials, signatures and time limits are the SDK's ([`operation`], [`signing`], [`direct`]). Knows nothing of the engines
 //! that put and read.
 
+mod direct;
 mod failure;
 mod operation;
 mod signing;

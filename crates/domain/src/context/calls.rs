@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-pub(super) use watch::Watch;
+pub(crate) use watch::Watch;
 
 /// The calls that run. Clones show the same calls.
 #[derive(Debug, Clone, Default)]

@@ -1,25 +1,39 @@
 //! Operations that are called again and again, from the parts of the SDK that a call needs.
 //!
-//! A client of the SDK prepares each call anew, with some fifteen interceptors, which costs more than its signature. Here all
-//! that calls have in common is prepared once. The rules of endpoints, credentials, signatures, connections and time limits
-//! are the SDK's.
+//! A client of the SDK prepares each call anew, from some fifteen interceptors and ten plugins, which costs more than its
+//! signature. Here all that calls have in common is prepared once, and is one plugin. The rules of endpoints, credentials,
+//! signatures, connections and time limits are the SDK's.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_runtime::user_agent::{ApiMetadata, AwsUserAgent};
 use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint as _};
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
+use aws_smithy_runtime::client::defaults::{DefaultPluginParams, default_plugins};
+use aws_smithy_runtime::client::http::connection_poisoning::ConnectionPoisoningInterceptor;
+use aws_smithy_runtime::client::orchestrator;
+use aws_smithy_runtime::client::retries::RetryPartition;
 use aws_smithy_runtime::client::retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier};
+use aws_smithy_runtime::client::retries::strategy::NeverRetryStrategy;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
 use aws_smithy_runtime_api::client::interceptors::SharedInterceptor;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Input, Output};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, Metadata, OrchestratorError};
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::{
+    RuntimePlugin as _, RuntimePlugins, StaticRuntimePlugin,
+};
+use aws_smithy_runtime_api::client::ser_de::{
+    DeserializeResponse, SerializeRequest, SharedRequestSerializer, SharedResponseDeserializer,
+};
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::{ConfigBag, Layer};
 use aws_smithy_types::error::ErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::os_shim_internal::Env;
 use bytes::Bytes;
@@ -27,19 +41,28 @@ use data_plane::wire::{Format, Malformed};
 use futures_util::FutureExt as _;
 use ground::error::find_cause;
 use http_body_util::BodyExt as _;
+use tracing::Level;
 
+use super::direct::Direct;
 use super::failure::metadata;
 use super::signing::signer;
+use crate::context::Watch;
 use crate::context::formats::{Answered, Formats};
+
+/// The name of the service in logs.
+const SERVICE: &str = "Kinesis";
 
 /// The failure of a call.
 pub(crate) type CallError = SdkError<ErrorMetadata, HttpResponse>;
+
+/// Reads a body.
+type Read<T> = fn(Format, Bytes) -> Result<T, Malformed>;
 
 /// What an operation is.
 pub(super) struct Description<T> {
     pub(super) name: &'static str,
     /// Reads a success.
-    pub(super) read: fn(Format, Bytes) -> Result<T, Malformed>,
+    pub(super) read: Read<T>,
     /// Whether a call changes something, so that it is not repeated if it may have been carried out.
     pub(super) has_effect: bool,
 }
@@ -47,7 +70,12 @@ pub(super) struct Description<T> {
 /// An operation of the data plane of Kinesis. What its calls have in common is prepared.
 #[derive(Debug)]
 pub(super) struct PreparedOperation<T> {
-    operation: Operation<Request, Reply<T>, ErrorMetadata>,
+    name: &'static str,
+    /// One that has everything.
+    plugins: RuntimePlugins,
+    direct: Option<Arc<Direct>>,
+    serializer: Arc<Serializer>,
+    read: Read<T>,
     formats: Formats,
     has_effect: bool,
 }
@@ -56,7 +84,11 @@ pub(super) struct PreparedOperation<T> {
 impl<T> Clone for PreparedOperation<T> {
     fn clone(&self) -> Self {
         Self {
-            operation: self.operation.clone(),
+            name: self.name,
+            plugins: self.plugins.clone(),
+            direct: self.direct.clone(),
+            serializer: Arc::clone(&self.serializer),
+            read: self.read,
             formats: self.formats.clone(),
             has_effect: self.has_effect,
         }
@@ -68,7 +100,7 @@ impl<T> Clone for PreparedOperation<T> {
 pub(crate) struct DataPlane {
     /// With the endpoint of Kinesis.
     config: SdkConfig,
-    watch: Option<SharedInterceptor>,
+    watch: Option<Watch>,
     formats: Formats,
 }
 
@@ -82,7 +114,7 @@ impl DataPlane {
     }
 
     /// `watch` sees all calls.
-    pub(crate) fn watched(self, watch: SharedInterceptor) -> Self {
+    pub(crate) fn watched(self, watch: Watch) -> Self {
         Self {
             watch: Some(watch),
             ..self
@@ -110,7 +142,6 @@ impl DataPlane {
             read,
             has_effect,
         } = description;
-        let target = format!("Kinesis_20131202.{name}");
         let api = ApiMetadata::new("kinesis", aws_sdk_kinesis::meta::PKG_VERSION);
         let mut agent = AwsUserAgent::new_from_environment(Env::real(), api);
         if let Some(name) = self.config.app_name() {
@@ -120,29 +151,51 @@ impl DataPlane {
             ("user-agent", agent.ua_header()),
             ("x-amz-user-agent", agent.aws_ua_header()),
         ];
-        let operation = Operation::builder()
-            .service_name("Kinesis")
-            .operation_name(name)
-            .behavior_version(BehaviorVersion::latest())
-            .no_retry()
-            .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
-            .retry_classifier(HttpStatusCodeClassifier::default())
-            .with_connection_poisoning()
-            .timeout_config(limits)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .runtime_plugin(self.parts(stream_arn))
-            .serializer(move |request: Request| request.into_http(&target, &agents))
-            .deserializer(move |response: &HttpResponse| answer(response, read))
-            .build();
+        let serializer = Arc::new(Serializer {
+            target: format!("Kinesis_20131202.{name}"),
+            agents,
+        });
+        let connect_limit = limits.connect_timeout();
+        let has_limits = limits.operation_timeout().is_some() || limits.operation_attempt_timeout().is_some();
+        let (mut layer, components) = self.parts(stream_arn);
+        layer.store_put(Metadata::new(name, SERVICE));
+        layer.store_put(RetryConfig::disabled());
+        layer.store_put(RetryPartition::new(SERVICE));
+        layer.store_put(StalledStreamProtectionConfig::disabled());
+        layer.store_put(limits);
+        layer.store_put(SharedRequestSerializer::new(Shared(Arc::clone(&serializer))));
+        layer.store_put(SharedResponseDeserializer::new(Reader(read)));
+        let own = components
+            .with_retry_strategy(Some(NeverRetryStrategy::new()))
+            .with_retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
+            .with_retry_classifier(HttpStatusCodeClassifier::default())
+            .with_interceptor(SharedInterceptor::new(ConnectionPoisoningInterceptor::new()));
+        let (layer, components) = (layer.freeze(), default_components().merge_from(&own));
+        // The orchestration alone knows time limits.
+        let direct = connect_limit.filter(|_| !has_limits).and_then(|connect_limit| {
+            Direct::new(
+                components.clone(),
+                layer.clone(),
+                connect_limit,
+                self.watch.clone(),
+            )
+        });
+        let plugin = StaticRuntimePlugin::new()
+            .with_config(layer)
+            .with_runtime_components(components);
         PreparedOperation {
-            operation,
+            name,
+            plugins: RuntimePlugins::new().with_client_plugin(plugin),
+            direct: direct.map(Arc::new),
+            serializer,
+            read,
             formats: self.formats.clone(),
             has_effect,
         }
     }
 
     /// What the SDK's client of Kinesis puts together for each call.
-    fn parts(&self, stream_arn: Option<String>) -> StaticRuntimePlugin {
+    fn parts(&self, stream_arn: Option<String>) -> (Layer, RuntimeComponentsBuilder) {
         let config = &self.config;
         let region = config.region().cloned();
         let (mut layer, components) = signer(config, "kinesis", region.clone());
@@ -167,11 +220,24 @@ impl DataPlane {
         let mut components = components
             .with_http_client(config.http_client())
             .with_endpoint_resolver(Some(DefaultResolver::new().into_shared_resolver()));
-        components.extend_interceptors(self.watch.clone().into_iter());
-        StaticRuntimePlugin::new()
-            .with_config(layer.freeze())
-            .with_runtime_components(components)
+        let watch = self.watch.clone().map(SharedInterceptor::new);
+        components.extend_interceptors(watch.into_iter());
+        (layer, components)
     }
+}
+
+/// What every client has, such as a clock. The settings that come with it are those of the operation.
+fn default_components() -> RuntimeComponentsBuilder {
+    let params = DefaultPluginParams::new()
+        .with_retry_partition_name(SERVICE)
+        .with_behavior_version(BehaviorVersion::latest());
+    let none = RuntimeComponentsBuilder::new("Prepared");
+    default_plugins(params)
+        .into_iter()
+        .fold(none, |components, plugin| {
+            let added = plugin.runtime_components(&components).into_owned();
+            components.merge_from(&added)
+        })
 }
 
 impl<T: Send + Sync + 'static> PreparedOperation<T> {
@@ -186,12 +252,56 @@ impl<T: Send + Sync + 'static> PreparedOperation<T> {
                 format,
                 body: body(format),
             };
-            let sent = self.operation.invoke(request).await;
+            let sent = self.invoke(request).await;
             let learned = answered(&sent).filter(|_| format == Format::Cbor);
             if learned.is_some_and(|answered| self.formats.learn(&answered, self.has_effect)) {
                 continue;
             }
             return sent.map(|reply| reply.answer);
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> PreparedOperation<T> {
+    /// Without the short way.
+    #[cfg(test)]
+    pub(super) fn orchestrated(self) -> Self {
+        Self { direct: None, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    async fn invoke(&self, request: Request) -> Result<Reply<T>, CallError> {
+        // The orchestration logs what it does.
+        let direct = self.direct.as_ref().filter(|_| !tracing::enabled!(Level::DEBUG));
+        let prepared = direct.zip(self.serializer.request(request.clone()).ok());
+        let attempt = match prepared {
+            Some((direct, prepared)) => direct.attempt(SERVICE, self.name, prepared).await,
+            None => None,
+        };
+        let Some(attempt) = attempt else {
+            return self.orchestrate(request, &self.plugins).await;
+        };
+        if let Some(Ok(reply)) = attempt.success().map(|response| answer(response, self.read)) {
+            return Ok(reply);
+        }
+        let plugins = self.plugins.clone().with_operation_plugin(attempt.replayed());
+        self.orchestrate(request, &plugins).await
+    }
+
+    async fn orchestrate(&self, request: Request, plugins: &RuntimePlugins) -> Result<Reply<T>, CallError> {
+        let sent = orchestrator::invoke(SERVICE, self.name, Input::erase(request), plugins).await;
+        let mistyped = || SdkError::construction_failure("the SDK returned another type than it was given");
+        match sent {
+            Ok(output) => output.downcast().map_err(|_| mistyped()),
+            Err(failure) => Err(failure.map_service_error(|error| {
+                error
+                    .downcast()
+                    .unwrap_or_else(|_| ErrorMetadata::builder().build())
+            })),
         }
     }
 }
@@ -227,23 +337,61 @@ fn answered<T>(sent: &Result<Reply<T>, CallError>) -> Option<Answered> {
     })
 }
 
+/// Makes the requests of an operation.
+#[derive(Debug)]
+struct Serializer {
+    /// The operation, in a header.
+    target: String,
+    agents: [(&'static str, String); 2],
+}
+
+#[derive(Debug)]
+struct Shared(Arc<Serializer>);
+
+impl SerializeRequest for Shared {
+    fn serialize_input(&self, input: Input, _: &mut ConfigBag) -> Result<HttpRequest, BoxError> {
+        match input.downcast() {
+            Ok(request) => self.0.request(request),
+            Err(_) => Err("the input is not a request".into()),
+        }
+    }
+}
+
+/// Reads the answers of an operation.
+struct Reader<T>(Read<T>);
+
+impl<T> fmt::Debug for Reader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reader")
+    }
+}
+
+impl<T: Send + Sync + 'static> DeserializeResponse for Reader<T> {
+    fn deserialize_nonstreaming(&self, response: &HttpResponse) -> Result<Output, OrchestratorError<Error>> {
+        answer(response, self.0)
+            .map(Output::erase)
+            .map_err(|error| error.map_operation_error(Error::erase))
+    }
+}
+
 /// A call, without what all calls have in common.
+#[derive(Clone)]
 struct Request {
     format: Format,
     body: Bytes,
 }
 
-impl Request {
-    fn into_http(self, target: &str, agents: &[(&'static str, String)]) -> Result<HttpRequest, BoxError> {
-        let length = self.body.len().to_string();
-        let mut request = HttpRequest::new(SdkBody::from(self.body));
+impl Serializer {
+    fn request(&self, Request { format, body }: Request) -> Result<HttpRequest, BoxError> {
+        let length = body.len().to_string();
+        let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST")?;
         request.set_uri("/")?;
         let headers = request.headers_mut();
-        headers.insert("content-type", self.format.content_type());
+        headers.insert("content-type", format.content_type());
         headers.insert("content-length", length);
-        headers.insert("x-amz-target", target.to_owned());
-        for (name, agent) in agents {
+        headers.insert("x-amz-target", self.target.clone());
+        for (name, agent) in &self.agents {
             headers.insert(*name, agent.clone());
         }
         Ok(request)

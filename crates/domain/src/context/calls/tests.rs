@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::context::{Context, WebRequest};
 use crate::settings::Settings;
+use crate::wire::PutRecords;
 
 /// An endpoint that answers every request with `answer`, or never.
 async fn endpoint(answer: Option<String>) -> String {
@@ -143,27 +144,35 @@ async fn throttles_until_the_time_is_up_are_throttles() {
 
 #[tokio::test]
 async fn a_call_is_shown_while_it_runs_and_not_after_it_was_dropped() {
-    let url = endpoint(None).await;
-    let calls = Calls::default();
-    let context = context(&url, Duration::from_secs(60), calls.clone()).await;
-    let call = tokio::spawn(async move { context.kinesis().list_streams().send().await });
-    let shown = loop {
-        match calls.longest() {
-            Some(call) if call.endpoint.is_some() => break call,
-            _ => tokio::task::yield_now().await,
-        }
-    };
-    assert_eq!(
-        (shown.service.as_str(), shown.operation.as_str()),
-        ("Kinesis", "ListStreams")
-    );
-    assert_eq!(
-        (shown.endpoint.as_deref(), shown.attempt),
-        (Some(url.as_str()), 1)
-    );
-    call.abort();
-    assert!(call.await.is_err());
-    assert!(calls.longest().is_none());
+    for operation in ["ListStreams", "PutRecords"] {
+        let url = endpoint(None).await;
+        let calls = Calls::default();
+        let context = context(&url, Duration::from_secs(60), calls.clone()).await;
+        let call = tokio::spawn(async move {
+            match operation {
+                // It is not made by a client.
+                "PutRecords" => drop(PutRecords::new(&context.data_plane(), "orders").send(&[]).await),
+                _ => drop(context.kinesis().list_streams().send().await),
+            }
+        });
+        let shown = loop {
+            match calls.longest() {
+                Some(call) if call.endpoint.is_some() => break call,
+                _ => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(
+            (shown.service.as_str(), shown.operation.as_str()),
+            ("Kinesis", operation)
+        );
+        assert_eq!(
+            (shown.endpoint.as_deref(), shown.attempt),
+            (Some(url.as_str()), 1)
+        );
+        call.abort();
+        assert!(call.await.is_err());
+        assert!(calls.longest().is_none());
+    }
 }
 
 #[test]

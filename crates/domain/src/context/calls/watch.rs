@@ -20,14 +20,14 @@ use crate::context::endpoints::Endpoints;
 
 /// Watches the calls of a client.
 #[derive(Debug, Clone)]
-pub(in crate::context) struct Watch {
+pub(crate) struct Watch {
     calls: Calls,
     endpoints: Arc<Endpoints>,
 }
 
 /// A call that runs. It ends when the call ends or is dropped.
 #[derive(Debug)]
-struct Tracked {
+pub(crate) struct Tracked {
     id: u64,
     calls: Calls,
 }
@@ -45,6 +45,17 @@ impl Storable for Tracked {
 impl Watch {
     pub(in crate::context) fn new(calls: Calls, endpoints: Arc<Endpoints>) -> Self {
         Self { calls, endpoints }
+    }
+
+    /// A call without interceptors, which is sent at once to `endpoint`.
+    pub(crate) fn begin(&self, service: &str, operation: &str, endpoint: &str) -> Tracked {
+        let id = self.calls.begin(service, operation);
+        self.calls.update(id, |call| {
+            call.endpoint = Some(endpoint.to_owned());
+            call.sent = Some(Instant::now());
+        });
+        let calls = self.calls.clone();
+        Tracked { id, calls }
     }
 
     fn call(&self, config: &ConfigBag) -> Option<Call> {

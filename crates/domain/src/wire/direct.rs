@@ -1,0 +1,198 @@
+//! The short way of a call, without the orchestration of the SDK: endpoint, credentials, signature and connection are the
+//! SDK's, and nothing else is done. Orchestration costs as much as all that, mostly because its code is cold when it runs
+//! once for half a megabyte of data.
+//!
+//! It is for calls that succeed. The result of one that does not is put through the orchestration ([`Attempt::replayed`]),
+//! which makes of it what it would have made of its own.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_runtime::auth::sigv4::SCHEME_ID;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::{AuthScheme as _, AuthSchemeEndpointConfig};
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
+use aws_smithy_runtime_api::client::endpoint::{EndpointResolverParams, ResolveEndpoint as _};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as _, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::identity::{
+    IdentityCacheLocation, ResolveCachedIdentity as _, ResolveIdentity as _, SharedIdentityResolver,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::{ConfigBag, FrozenLayer};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame};
+
+use crate::context::Watch;
+
+/// What calls of an operation have in common.
+#[derive(Debug)]
+pub(super) struct Direct {
+    components: RuntimeComponents,
+    config: ConfigBag,
+    resolver: SharedIdentityResolver,
+    connector: SharedHttpConnector,
+    /// Scheme, host and port.
+    endpoint: String,
+    watch: Option<Watch>,
+}
+
+/// What came of a request.
+pub(super) struct Attempt {
+    result: Result<HttpResponse, ConnectorError>,
+    connection: CaptureSmithyConnection,
+}
+
+impl Direct {
+    /// `None` where the orchestration has more to do than this knows of.
+    pub(super) fn new(
+        components: RuntimeComponentsBuilder,
+        layer: FrozenLayer,
+        connect_limit: Duration,
+        watch: Option<Watch>,
+    ) -> Option<Self> {
+        let components = components.build().ok()?;
+        let mut config = ConfigBag::base();
+        config.push_shared_layer(layer);
+        let scheme = components.auth_scheme(SCHEME_ID)?;
+        let resolver = scheme.identity_resolver(&components)?;
+        if resolver.cache_location() != IdentityCacheLocation::RuntimeComponents {
+            return None;
+        }
+        let params = config.load::<EndpointResolverParams>()?;
+        let endpoint = components
+            .endpoint_resolver()
+            .resolve_endpoint(params)
+            .now_or_never()?
+            .ok()?;
+        let url: http::Uri = endpoint.url().parse().ok()?;
+        let has_more = endpoint.headers().count() > 0
+            || !endpoint.properties().is_empty()
+            || url.path() != "/"
+            || url.query().is_some();
+        if has_more {
+            return None;
+        }
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(connect_limit)
+            .build();
+        let connector = components.http_client()?.http_connector(&settings, &components);
+        Some(Self {
+            endpoint: format!("{}://{}", url.scheme_str()?, url.authority()?),
+            connector,
+            resolver,
+            config,
+            components,
+            watch,
+        })
+    }
+
+    /// Sends a request to the path `/`. `None` if it could not be made, and was not sent.
+    pub(super) async fn attempt(
+        &self,
+        service: &str,
+        operation: &str,
+        mut request: HttpRequest,
+    ) -> Option<Attempt> {
+        let _watched = self
+            .watch
+            .as_ref()
+            .map(|watch| watch.begin(service, operation, &self.endpoint));
+        let cache = self.components.identity_cache();
+        let resolving = cache.resolve_cached_identity(self.resolver.clone(), &self.components, &self.config);
+        let identity = resolving.await.ok()?;
+        request.set_uri(format!("{}/", self.endpoint)).ok()?;
+        let endpoint = AuthSchemeEndpointConfig::empty();
+        let scheme = self.components.auth_scheme(SCHEME_ID)?;
+        scheme
+            .signer()
+            .sign_http_request(&mut request, &identity, endpoint, &self.components, &self.config)
+            .ok()?;
+        let connection = CaptureSmithyConnection::new();
+        request.add_extension(connection.clone());
+        let result = match self.connector.call(request).await {
+            Ok(response) => Ok(in_memory(response).await),
+            Err(error) => Err(error),
+        };
+        Some(Attempt { result, connection })
+    }
+}
+
+impl Attempt {
+    /// The answer, if it is a success.
+    pub(super) fn success(&self) -> Option<&HttpResponse> {
+        self.result
+            .as_ref()
+            .ok()
+            .filter(|response| response.status().is_success())
+    }
+
+    /// What makes the orchestration of a call have this result in place of one of its own.
+    pub(super) fn replayed(self) -> StaticRuntimePlugin {
+        let connector = SharedHttpConnector::new(Replay(Mutex::new(Some(self))));
+        let client = http_client_fn(move |_, _| connector.clone());
+        StaticRuntimePlugin::new()
+            .with_runtime_components(RuntimeComponentsBuilder::new("Replay").with_http_client(Some(client)))
+    }
+}
+
+/// Reads the body of a response. What fails then fails again when it is read.
+async fn in_memory(mut response: HttpResponse) -> HttpResponse {
+    let body = response.take_body().collect().await;
+    *response.body_mut() = match body {
+        Ok(body) => SdkBody::from(body.to_bytes()),
+        Err(error) => SdkBody::from_body_1_x(Broken(Some(error))),
+    };
+    response
+}
+
+/// Has the result of an attempt.
+struct Replay(Mutex<Option<Attempt>>);
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Replay")
+    }
+}
+
+impl HttpConnector for Replay {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let attempt = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Attempt { result, connection }) = attempt else {
+            return HttpConnectorFuture::ready(Err(ConnectorError::user(
+                "the request was sent before".into(),
+            )));
+        };
+        // What is learnt of the result may be that the connection is not to be used again.
+        if let Some(capture) = request.extension::<CaptureSmithyConnection>() {
+            capture.set_connection_retriever(move || connection.get());
+        }
+        HttpConnectorFuture::ready(result)
+    }
+}
+
+/// A body that cannot be read.
+struct Broken(Option<BoxError>);
+
+impl Body for Broken {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
