@@ -110,9 +110,10 @@ impl<R: Read> RecordReader<R> {
                 true => Err(RecordErrorKind::TooLarge {
                     limit: reader.options.max_record_bytes,
                 }),
-                false => {
-                    object(rows, row.fields).and_then(|data| reader.make(record, data, None, None, line))
-                }
+                false => object(rows, row.fields).and_then(|data| {
+                    record.data = data;
+                    reader.make(record, None, None, line)
+                }),
             };
             match made {
                 Ok(()) => Ok(true),

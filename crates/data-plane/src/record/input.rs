@@ -458,11 +458,12 @@ impl InputReader {
             };
             let outcome = reader.read_into(record);
             self.number = reader.number();
-            match &outcome {
+            match outcome {
+                Ok(true) => return Ok(true),
                 Ok(false) => {}
                 // Other files may have some.
                 Err(error) if matches!(error.kind, RecordErrorKind::Empty) && !self.is_only => {}
-                _ => return outcome,
+                Err(error) => return Err(error),
             }
             self.current = None;
         }
@@ -556,8 +557,7 @@ impl RecordSource for InputReader {
         if self.ended || self.limit.is_some_and(|limit| self.returned >= limit) {
             return Ok(false);
         }
-        let mut outcome = self.next(record);
-        match &mut outcome {
+        match self.next(record) {
             Ok(true) => {
                 self.returned += 1;
                 let makes_up_keys = self.makes_up_keys();
@@ -567,14 +567,18 @@ impl RecordSource for InputReader {
                 if self.returned.is_multiple_of(SHARED_EVERY) || self.limit == Some(self.returned) {
                     self.publish();
                 }
+                Ok(true)
             }
-            Ok(false) => self.end(),
-            Err(error) => {
+            Ok(false) => {
                 self.end();
-                error.file = error.file.take().or_else(|| self.file());
+                Ok(false)
+            }
+            Err(mut error) => {
+                self.end();
+                error.file = error.file.or_else(|| self.file());
+                Err(error)
             }
         }
-        outcome
     }
 
     fn may_wait(&self) -> bool {

@@ -81,9 +81,12 @@ impl<R: Read> RecordReader<R> {
 
     /// Makes `record` the one with this data.
     fn plain(&mut self, record: &mut Record, data: Bytes, line: u64) -> Reading<bool> {
-        match self.make(record, data.clone(), None, None, line) {
+        record.data = data;
+        match self.make(record, None, None, line) {
             Ok(()) => Ok(true),
-            Err(kind) => Err(self.error_at(kind, line).recover(Recovery::Taken(data))),
+            Err(kind) => Err(self
+                .error_at(kind, line)
+                .recover(Recovery::Taken(record.data.clone()))),
         }
     }
 

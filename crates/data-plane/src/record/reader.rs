@@ -253,12 +253,11 @@ impl<R: Read> RecordReader<R> {
         Ok(())
     }
 
-    /// Makes `record` the one with this data and the keys of its format, if that has any.
+    /// Makes `record`, which has its data, the one with the keys of its format, if that has any.
     #[inline(always)]
     pub(super) fn make(
         &self,
         record: &mut Record,
-        data: Bytes,
         own_key: Option<PartitionKey>,
         own_hash_key: Option<String>,
         line: u64,
@@ -270,14 +269,13 @@ impl<R: Read> RecordReader<R> {
                 set_random_key(&mut record.partition_key);
                 record.has_random_key = true;
             }
-            (Some(rule), _) => record.partition_key = rule.key_of(&data)?,
+            (Some(rule), _) => record.partition_key = rule.key_of(&record.data)?,
         }
         record.explicit_hash_key = match (&self.options.hash_key, own_hash_key) {
             // The common case, without a look at the data.
             (HashKeyRule::Own, own) => own,
-            (rule, own) => rule.key_of(&data, own)?,
+            (rule, own) => rule.key_of(&record.data, own)?,
         };
-        record.data = data;
         record.number = self.number;
         record.line = line;
         record.check(self.options.max_record_bytes)

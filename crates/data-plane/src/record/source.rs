@@ -85,6 +85,7 @@ impl<R: Read> Source<R> {
     }
 
     /// As [`Source::split`] for bytes without a line end, which need not be looked at.
+    #[inline(always)]
     pub(super) fn split_line(&mut self, count: usize) -> Bytes {
         self.column += count as u64;
         self.taken += count as u64;

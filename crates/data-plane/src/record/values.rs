@@ -12,13 +12,6 @@ use super::{Record, RecordError, RecordErrorKind, RecordReader};
 /// Maximum length of an envelope's member, and the overhead of an entry besides its data.
 const MEMBER_LIMIT: usize = 16 * 1024;
 
-/// The text of a value, taken from the input.
-struct Text {
-    bytes: Bytes,
-    /// Whether they are known to be ASCII.
-    is_ascii: bool,
-}
-
 impl<R: Read> RecordReader<R> {
     /// Moves to the next element of the array; `false` at the end of the array and the input.
     pub(super) fn next_element(&mut self, first: bool, envelope: bool) -> Result<bool, RecordError> {
@@ -86,25 +79,25 @@ impl<R: Read> RecordReader<R> {
 
     /// A name or a value of the envelope.
     fn member(&mut self) -> Result<Bytes, RecordError> {
-        let text = self.text(MEMBER_LIMIT).map_err(|fault| fault.error)?;
-        Ok(text.bytes)
+        let mut text = Bytes::new();
+        self.text(MEMBER_LIMIT, &mut text).map_err(|fault| fault.error)?;
+        Ok(text)
     }
 
     /// Reads the record whose JSON text starts here.
     pub(super) fn value(&mut self, record: &mut Record) -> Reading<()> {
         self.number += 1;
         let (line, column) = (self.source.line, self.source.column);
-        let text = self
-            .text(self.text_limit(self.shape.is_some()))
-            .map_err(|mut fault| {
-                let error = &mut fault.error;
-                match error.kind {
-                    RecordErrorKind::Syntax(_) => error.started = Some(line),
-                    _ => error.line = line,
-                }
-                fault
-            })?;
-        self.of_text(record, text, line, column)
+        let limit = self.text_limit(self.shape.is_some());
+        let is_ascii = self.text(limit, &mut record.data).map_err(|mut fault| {
+            let error = &mut fault.error;
+            match error.kind {
+                RecordErrorKind::Syntax(_) => error.started = Some(line),
+                _ => error.line = line,
+            }
+            fault
+        })?;
+        self.of_text(record, is_ascii, line, column)
     }
 
     /// Reads the record of the next line that is not blank. Where bad records are passed over, a value has a line of its own:
@@ -123,25 +116,25 @@ impl<R: Read> RecordReader<R> {
             return Err(self.too_large(line).recover(Recovery::Line(length)));
         }
         let text = self.source.available()[..length].trim_ascii_end();
-        let text = match only_value(text) {
-            Ok(value) => self.split_value(value),
+        let is_ascii = match only_value(text) {
+            Ok(value) => self.split_value(value, &mut record.data),
             Err((at, complaint)) => {
                 return Err(self.syntax_at(complaint, at).recover(Recovery::Line(0)));
             }
         };
-        self.of_text(record, text, line, column)?;
+        self.of_text(record, is_ascii, line, column)?;
         Ok(true)
     }
 
-    /// Makes `record` the one that is, or is described by, the JSON value `text`.
+    /// Makes `record` the one that is, or is described by, the JSON value that is its data. `is_ascii` says that this is known
+    /// to be ASCII.
     #[inline(always)]
-    fn of_text(&mut self, record: &mut Record, text: Text, line: u64, column: u64) -> Reading<()> {
-        let is_known = text.is_ascii;
-        let text = text.bytes;
+    fn of_text(&mut self, record: &mut Record, is_ascii: bool, line: u64, column: u64) -> Reading<()> {
         // Most texts are ASCII, which is found out faster.
-        if !(is_known || text.is_ascii())
-            && let Err(error) = std::str::from_utf8(&text)
+        if !(is_ascii || record.data.is_ascii())
+            && let Err(error) = std::str::from_utf8(&record.data)
         {
+            let text = std::mem::take(&mut record.data);
             let valid = &text[..error.valid_up_to()];
             let newlines = memchr::memchr_iter(b'\n', valid).count() as u64;
             let in_line = valid.iter().rev().take_while(|&&b| b != b'\n').count() as u64;
@@ -152,29 +145,28 @@ impl<R: Read> RecordReader<R> {
             };
             return Err(error.recover(Recovery::Taken(text)));
         }
-        // Kept only for what takes bad records: a record that is alone in its memory costs less to give back.
-        let kept = self.options.bad.is_some().then(|| text.clone());
-        let made = match self.shape {
-            None => self.make(record, text, None, None, line),
-            Some(shape) => entry::parse(shape, &text, self.options.data_encoding).and_then(|described| {
-                self.arrival_ms = described.arrival_ms;
-                let key = Some(described.partition_key);
-                self.make(record, described.data, key, described.explicit_hash_key, line)
-            }),
+        let Some(shape) = self.shape else {
+            return match self.make(record, None, None, line) {
+                Ok(()) => Ok(()),
+                Err(kind) => Err(self
+                    .error_at(kind, line)
+                    .recover(Recovery::Taken(record.data.clone()))),
+            };
         };
-        made.map_err(|kind| {
-            let error = self.error_at(kind, line);
-            match kept {
-                Some(text) => error.recover(Recovery::Taken(text)),
-                None => error.into(),
-            }
-        })
+        let text = std::mem::take(&mut record.data);
+        let made = entry::parse(shape, &text, self.options.data_encoding).and_then(|described| {
+            self.arrival_ms = described.arrival_ms;
+            record.data = described.data;
+            let key = Some(described.partition_key);
+            self.make(record, key, described.explicit_hash_key, line)
+        });
+        made.map_err(|kind| self.error_at(kind, line).recover(Recovery::Taken(text)))
     }
 
-    /// The exact text of the JSON value that starts here.
-    fn text(&mut self, limit: usize) -> Reading<Text> {
+    /// Takes the exact text of the JSON value that starts here. Returns whether it is known to be ASCII.
+    fn text(&mut self, limit: usize, text: &mut Bytes) -> Reading<bool> {
         if let Some(value) = whole_value(self.source.available()).filter(|value| value.length <= limit) {
-            return Ok(self.split_value(value));
+            return Ok(self.split_value(value, text));
         }
         let mut scanner = Scanner::new();
         let mut scanned = 0;
@@ -185,14 +177,14 @@ impl<R: Read> RecordReader<R> {
                     continue;
                 }
                 return match scanner.finish() {
-                    Ok(()) => Ok(self.split_value(any_value(scanned))),
+                    Ok(()) => Ok(self.split_value(any_value(scanned), text)),
                     Err(complaint) => Err(self.syntax_at(complaint, scanned).into()),
                 };
             }
             let length = ahead.len();
             match scanner.feed(ahead) {
                 Ok(Some(end)) if scanned + end <= limit => {
-                    return Ok(self.split_value(any_value(scanned + end)));
+                    return Ok(self.split_value(any_value(scanned + end), text));
                 }
                 Ok(Some(end)) => {
                     let error = self.error(RecordErrorKind::TooLarge {
@@ -220,17 +212,14 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// Takes an available value.
+    /// Takes an available value. Returns whether it is known to be ASCII.
     #[inline(always)]
-    fn split_value(&mut self, value: WholeValue) -> Text {
-        let bytes = match value.is_ascii_line {
+    fn split_value(&mut self, value: WholeValue, text: &mut Bytes) -> bool {
+        *text = match value.is_ascii_line {
             true => self.source.split_line(value.length),
             false => self.source.split(value.length),
         };
-        Text {
-            bytes,
-            is_ascii: value.is_ascii_line,
-        }
+        value.is_ascii_line
     }
 
     /// Takes the rest of a bad value.
