@@ -11,6 +11,17 @@ use super::{Context, regions};
 use ground::error::aws::Class;
 use ground::error::{Error, Result};
 
+/// The names of members that lead through the pages of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paging {
+    /// What a page lists.
+    pub(crate) list: &'static str,
+    /// What a page says of the next one.
+    pub(crate) next: &'static str,
+    /// Where a request says which page it asks for.
+    pub(crate) from: &'static str,
+}
+
 /// A service that is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonApi {
@@ -84,6 +95,35 @@ impl Context {
             retries: api.retries,
         };
         self.send_signed(call(&api, operation, input), what).await
+    }
+
+    /// What all pages of `operation` list, as [`Context::call_regional`] calls it. A page of another shape is empty.
+    ///
+    /// # Errors
+    /// As [`Context::call_regional`].
+    pub(crate) async fn call_pages(
+        &self,
+        api: RegionalApi,
+        operation: &str,
+        mut input: Value,
+        paging: Paging,
+        what: &str,
+    ) -> Result<Vec<Value>> {
+        let mut found = Vec::new();
+        loop {
+            let mut page = self
+                .call_regional(api, operation, &input, what.to_owned())
+                .await?;
+            if let Some(Value::Array(more)) = page.get_mut(paging.list).map(Value::take) {
+                found.extend(more);
+            }
+            let next = page[paging.next].as_str().unwrap_or_default();
+            // A page that follows itself would be read for ever.
+            if next.is_empty() || input[paging.from] == next {
+                return Ok(found);
+            }
+            input[paging.from] = next.into();
+        }
     }
 
     /// Calls `operation`. `what` begins the sentence of an error.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Context;
-use super::json_api::RegionalApi;
+use super::json_api::{Paging, RegionalApi};
 use super::signed::Retries;
 use ground::error::Result;
 
@@ -65,15 +65,19 @@ impl Context {
         Ok(answer["Policy"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// The names of the aliases of a key, by its id or ARN: those of the first page (ListAliases).
+    /// The names of the aliases of a key, by its id or ARN (ListAliases).
     ///
     /// # Errors
     /// As [`Context::call_regional`].
-    pub(crate) async fn aliases_of_key(&self, key: &str, what: String) -> Result<Vec<String>> {
+    pub(crate) async fn aliases_of_key(&self, key: &str, what: &str) -> Result<Vec<String>> {
         let input = json!({"KeyId": key});
-        let answer = self.call_regional(KMS, "ListAliases", &input, what).await?;
-        let aliases = answer["Aliases"].as_array().into_iter().flatten();
-        let names = aliases.filter_map(|alias| alias["AliasName"].as_str());
+        let paging = Paging {
+            list: "Aliases",
+            next: "NextMarker",
+            from: "Marker",
+        };
+        let aliases = self.call_pages(KMS, "ListAliases", input, paging, what).await?;
+        let names = aliases.iter().filter_map(|alias| alias["AliasName"].as_str());
         Ok(names.map(str::to_owned).collect())
     }
 }
@@ -100,7 +104,10 @@ mod tests {
                 ("DescribeKey", _) => json!({"KeyMetadata": null}),
                 ("GetKeyPolicy", r#"{"KeyId":"1","PolicyName":"default"}"#) => json!({"Policy": "{}"}),
                 ("ListAliases", r#"{"KeyId":"1"}"#) => {
-                    json!({"Aliases": [{"AliasName": "alias/mine"}, {}], "Truncated": false})
+                    json!({"Aliases": [{"AliasName": "alias/mine"}, {}], "Truncated": true, "NextMarker": "m"})
+                }
+                ("ListAliases", r#"{"KeyId":"1","Marker":"m"}"#) => {
+                    json!({"Aliases": [{"AliasName": "alias/other"}], "Truncated": false})
                 }
                 other => panic!("{other:?} is not expected"),
             };
@@ -123,7 +130,10 @@ mod tests {
         );
         assert_eq!(context.describe_key("2", what()).await.unwrap(), None);
         assert_eq!(context.key_policy("1", what()).await.unwrap(), "{}");
-        assert_eq!(context.aliases_of_key("1", what()).await.unwrap(), ["alias/mine"]);
+        assert_eq!(
+            context.aliases_of_key("1", "could not").await.unwrap(),
+            ["alias/mine", "alias/other"]
+        );
     }
 
     #[tokio::test]
@@ -136,7 +146,7 @@ mod tests {
         let context = &endpoint.context;
         assert_eq!(context.describe_key("1", what()).await.unwrap(), None);
         assert_eq!(context.key_policy("1", what()).await.unwrap(), "");
-        assert!(context.aliases_of_key("1", what()).await.unwrap().is_empty());
+        assert!(context.aliases_of_key("1", "could not").await.unwrap().is_empty());
     }
 
     #[tokio::test]

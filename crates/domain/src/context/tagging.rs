@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::json_api::RegionalApi;
+use super::json_api::{Paging, RegionalApi};
 use super::signed::Retries;
 use ground::error::Result;
 
@@ -44,8 +44,9 @@ impl Context {
     /// # Errors
     /// As [`Context::call_regional`].
     pub(crate) async fn tagged_resources(&self, filter: Value, what: &str) -> Result<Vec<TaggedResource>> {
+        let paging = pages("ResourceTagMappingList");
         let found = self
-            .tagging_pages("GetResources", filter, "ResourceTagMappingList", what)
+            .call_pages(TAGGING, "GetResources", filter, paging, what)
             .await?;
         Ok(found.iter().filter_map(TaggedResource::read).collect())
     }
@@ -57,35 +58,20 @@ impl Context {
     pub(crate) async fn tag_values(&self, key: &str, what: &str) -> Result<Vec<String>> {
         let input = json!({"Key": key});
         let found = self
-            .tagging_pages("GetTagValues", input, "TagValues", what)
+            .call_pages(TAGGING, "GetTagValues", input, pages("TagValues"), what)
             .await?;
         let values = found.iter().filter_map(Value::as_str);
         Ok(values.map(str::to_owned).collect())
     }
+}
 
-    /// What `list` holds in all pages of an operation.
-    async fn tagging_pages(
-        &self,
-        operation: &str,
-        mut input: Value,
-        list: &str,
-        what: &str,
-    ) -> Result<Vec<Value>> {
-        let mut found = Vec::new();
-        loop {
-            let mut page = self
-                .call_regional(TAGGING, operation, &input, what.to_owned())
-                .await?;
-            if let Some(Value::Array(more)) = page.get_mut(list).map(Value::take) {
-                found.extend(more);
-            }
-            let next = page["PaginationToken"].as_str().unwrap_or_default();
-            // A page that follows itself would be read for ever.
-            if next.is_empty() || input["PaginationToken"] == next {
-                return Ok(found);
-            }
-            input["PaginationToken"] = json!(next);
-        }
+/// The pages of an operation that lists `list`.
+fn pages(list: &'static str) -> Paging {
+    const TOKEN: &str = "PaginationToken";
+    Paging {
+        list,
+        next: TOKEN,
+        from: TOKEN,
     }
 }
 

@@ -231,7 +231,7 @@ async fn key(context: &Context, stream: &StreamState) -> Result<Option<Key>> {
     let aliases = async {
         match is_alias {
             true => Vec::new(),
-            false => context.aliases_of_key(id, what()).await.unwrap_or_default(),
+            false => context.aliases_of_key(id, &what()).await.unwrap_or_default(),
         }
     };
     let (found, aliases) = tokio::join!(context.describe_key(id, what()), aliases);
