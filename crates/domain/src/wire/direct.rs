@@ -1,6 +1,6 @@
 //! The short way of a call, without the orchestration of the SDK: endpoint, credentials, signature and connection are the
 //! SDK's, and nothing else is done. Orchestration costs as much as all that, mostly because its code is cold when it runs
-//! once for half a megabyte of data.
+//! once for the data of 500 records.
 //!
 //! It is for calls that succeed. The result of one that does not is put through the orchestration ([`Attempt::replayed`]),
 //! which makes of it what it would have made of its own.
@@ -21,7 +21,8 @@ use aws_smithy_runtime_api::client::http::{
     http_client_fn,
 };
 use aws_smithy_runtime_api::client::identity::{
-    IdentityCacheLocation, ResolveCachedIdentity as _, ResolveIdentity as _, SharedIdentityResolver,
+    IdentityCacheLocation, IdentityFuture, ResolveCachedIdentity, ResolveIdentity as _,
+    SharedIdentityResolver,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -49,9 +50,14 @@ pub(super) struct Direct {
 }
 
 /// What came of a request.
-pub(super) struct Attempt {
-    result: Result<HttpResponse, ConnectorError>,
-    connection: CaptureSmithyConnection,
+#[allow(clippy::large_enum_variant, reason = "nearly all requests are sent")]
+pub(super) enum Attempt {
+    /// There are no credentials.
+    Unsigned(BoxError),
+    Sent {
+        result: Result<HttpResponse, ConnectorError>,
+        connection: CaptureSmithyConnection,
+    },
 }
 
 impl Direct {
@@ -105,13 +111,13 @@ impl Direct {
         operation: &str,
         mut request: HttpRequest,
     ) -> Option<Attempt> {
-        let _watched = self
-            .watch
-            .as_ref()
-            .map(|watch| watch.begin(service, operation, &self.endpoint));
+        let call = self.watch.as_ref().map(|watch| watch.begin(service, operation));
         let cache = self.components.identity_cache();
         let resolving = cache.resolve_cached_identity(self.resolver.clone(), &self.components, &self.config);
-        let identity = resolving.await.ok()?;
+        let identity = match resolving.await {
+            Ok(identity) => identity,
+            Err(error) => return Some(Attempt::Unsigned(error)),
+        };
         request.set_uri(format!("{}/", self.endpoint)).ok()?;
         let endpoint = AuthSchemeEndpointConfig::empty();
         let scheme = self.components.auth_scheme(SCHEME_ID)?;
@@ -121,29 +127,39 @@ impl Direct {
             .ok()?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
+        if let Some(call) = &call {
+            call.sent(&self.endpoint);
+        }
         let result = match self.connector.call(request).await {
             Ok(response) => Ok(in_memory(response).await),
             Err(error) => Err(error),
         };
-        Some(Attempt { result, connection })
+        Some(Attempt::Sent { result, connection })
     }
 }
 
 impl Attempt {
     /// The answer, if it is a success.
     pub(super) fn success(&self) -> Option<&HttpResponse> {
-        self.result
-            .as_ref()
-            .ok()
-            .filter(|response| response.status().is_success())
+        match self {
+            Self::Sent {
+                result: Ok(response), ..
+            } if response.status().is_success() => Some(response),
+            _ => None,
+        }
     }
 
     /// What makes the orchestration of a call have this result in place of one of its own.
     pub(super) fn replayed(self) -> StaticRuntimePlugin {
-        let connector = SharedHttpConnector::new(Replay(Mutex::new(Some(self))));
-        let client = http_client_fn(move |_, _| connector.clone());
-        StaticRuntimePlugin::new()
-            .with_runtime_components(RuntimeComponentsBuilder::new("Replay").with_http_client(Some(client)))
+        let none = RuntimeComponentsBuilder::new("Replay");
+        let components = match self {
+            Self::Unsigned(error) => none.with_identity_cache(Some(NoIdentity(Mutex::new(Some(error))))),
+            Self::Sent { result, connection } => {
+                let connector = SharedHttpConnector::new(Replay(Mutex::new(Some((result, connection)))));
+                none.with_http_client(Some(http_client_fn(move |_, _| connector.clone())))
+            }
+        };
+        StaticRuntimePlugin::new().with_runtime_components(components)
     }
 }
 
@@ -157,8 +173,24 @@ async fn in_memory(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// Has the result of an attempt.
-struct Replay(Mutex<Option<Attempt>>);
+/// Has the reason why there are no credentials: what loads them may take long, or ask the user.
+#[derive(Debug)]
+struct NoIdentity(Mutex<Option<BoxError>>);
+
+impl ResolveCachedIdentity for NoIdentity {
+    fn resolve_cached_identity<'a>(
+        &'a self,
+        _: SharedIdentityResolver,
+        _: &'a RuntimeComponents,
+        _: &'a ConfigBag,
+    ) -> IdentityFuture<'a> {
+        let error = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        IdentityFuture::ready(Err(error.unwrap_or_else(|| "there are no credentials".into())))
+    }
+}
+
+/// Has the result of an attempt, and the connection that it was made on.
+struct Replay(Mutex<Option<(Result<HttpResponse, ConnectorError>, CaptureSmithyConnection)>>);
 
 impl fmt::Debug for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,7 +201,7 @@ impl fmt::Debug for Replay {
 impl HttpConnector for Replay {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let attempt = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Attempt { result, connection }) = attempt else {
+        let Some((result, connection)) = attempt else {
             return HttpConnectorFuture::ready(Err(ConnectorError::user(
                 "the request was sent before".into(),
             )));

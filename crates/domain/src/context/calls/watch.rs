@@ -38,6 +38,16 @@ impl Drop for Tracked {
     }
 }
 
+impl Tracked {
+    /// The request is on its way to `endpoint`.
+    pub(crate) fn sent(&self, endpoint: &str) {
+        self.calls.update(self.id, |call| {
+            call.endpoint = Some(endpoint.to_owned());
+            call.sent = Some(Instant::now());
+        });
+    }
+}
+
 impl Storable for Tracked {
     type Storer = StoreReplace<Self>;
 }
@@ -47,13 +57,9 @@ impl Watch {
         Self { calls, endpoints }
     }
 
-    /// A call without interceptors, which is sent at once to `endpoint`.
-    pub(crate) fn begin(&self, service: &str, operation: &str, endpoint: &str) -> Tracked {
+    /// A call without interceptors.
+    pub(crate) fn begin(&self, service: &str, operation: &str) -> Tracked {
         let id = self.calls.begin(service, operation);
-        self.calls.update(id, |call| {
-            call.endpoint = Some(endpoint.to_owned());
-            call.sent = Some(Instant::now());
-        });
         let calls = self.calls.clone();
         Tracked { id, calls }
     }

@@ -1,6 +1,6 @@
 //! The short way of a call, beside the SDK's.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
@@ -41,14 +41,16 @@ impl HttpConnector for Line {
     }
 }
 
-#[derive(Debug)]
-struct NoCredentials;
+/// How often they were asked for.
+#[derive(Debug, Clone, Default)]
+struct NoCredentials(Arc<AtomicUsize>);
 
 impl ProvideCredentials for NoCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
+        self.0.fetch_add(1, Ordering::Relaxed);
         future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("none here")))
     }
 }
@@ -180,12 +182,15 @@ async fn a_call_has_the_same_request_and_the_same_end() {
 #[tokio::test]
 async fn a_call_without_credentials_is_not_sent() {
     let line = line(|| Ok((200, AWS_JSON, stored().to_string().into())));
-    let config = config(&line).credentials_provider(SharedCredentialsProvider::new(NoCredentials));
+    let provider = NoCredentials::default();
+    let config = config(&line).credentials_provider(SharedCredentialsProvider::new(provider.clone()));
     let said = both(&config.build(), &line).await;
     assert!(
         said.starts_with("Credentials ") && said.contains(" [] "),
         "{said}"
     );
+    // Once for each way: what provides them may ask the user.
+    assert_eq!(provider.0.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
