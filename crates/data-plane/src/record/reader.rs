@@ -138,25 +138,6 @@ impl<R: Read> RecordReader<R> {
         self.number
     }
 
-    fn read_one(&mut self, record: &mut Record) -> Result<bool, RecordError> {
-        loop {
-            match self.read_next(record) {
-                Ok(true) if self.options.skips(record.number) => {}
-                Ok(true) => return Ok(true),
-                Ok(false) => {
-                    self.layout = Layout::Over;
-                    return Ok(false);
-                }
-                Err(fault) => {
-                    if let Err(error) = self.pass_over(*fault) {
-                        self.layout = Layout::Over;
-                        return Err(error);
-                    }
-                }
-            }
-        }
-    }
-
     fn read_next(&mut self, record: &mut Record) -> Reading<bool> {
         if matches!(self.layout, Layout::Unseen) {
             self.detect()?;
@@ -331,7 +312,22 @@ impl<R: Read> RecordReader<R> {
 impl<R: Read> RecordSource for RecordReader<R> {
     /// As the trait says. An input without records is an error.
     fn read_into(&mut self, record: &mut Record) -> Result<bool, RecordError> {
-        self.read_one(record)
+        loop {
+            match self.read_next(record) {
+                Ok(true) if self.options.skips(record.number) => {}
+                Ok(true) => return Ok(true),
+                Ok(false) => {
+                    self.layout = Layout::Over;
+                    return Ok(false);
+                }
+                Err(fault) => {
+                    if let Err(error) = self.pass_over(*fault) {
+                        self.layout = Layout::Over;
+                        return Err(error);
+                    }
+                }
+            }
+        }
     }
 
     fn may_wait(&self) -> bool {

@@ -260,9 +260,7 @@ impl<T: Send + Sync + 'static> PreparedOperation<T> {
             return sent.map(|reply| reply.answer);
         }
     }
-}
 
-impl<T: Send + Sync + 'static> PreparedOperation<T> {
     /// Without the short way.
     #[cfg(test)]
     pub(super) fn orchestrated(self) -> Self {
@@ -277,10 +275,9 @@ impl<T: Send + Sync + 'static> PreparedOperation<T> {
     async fn invoke(&self, request: Request) -> Result<Reply<T>, CallError> {
         // The orchestration logs what it does.
         let direct = self.direct.as_ref().filter(|_| !tracing::enabled!(Level::DEBUG));
-        let prepared = direct.zip(self.serializer.request(request.clone()).ok());
-        let attempt = match prepared {
-            Some((direct, prepared)) => direct.attempt(SERVICE, self.name, prepared).await,
-            None => None,
+        let attempt = match direct.map(|direct| (direct, self.serializer.request(request.clone()))) {
+            Some((direct, Ok(made))) => direct.attempt(SERVICE, self.name, made).await,
+            _ => None,
         };
         let Some(attempt) = attempt else {
             return self.orchestrate(request, &self.plugins).await;
